@@ -69,13 +69,9 @@ class AdapterSessionSource:
             session.resolve_unsaved(self._unsaved)
             await finish(self._append(session))
             return
-        staged = session.mark()
-        try:
+        with session.all_or_none():
             yield session
             await self._send(session)
-        except BaseException:
-            session.return_to(staged)
-            raise
         session.mark_sent()
 
     async def _send(self, session: Session) -> None:
@@ -94,13 +90,9 @@ class AdapterSessionSource:
         session = self._transaction_session
         if session is None:
             return
-        staged = session.mark()
-        try:
+        with session.all_or_none():
             session.resolve_unsaved(self._unsaved)
             await self._send(session)
-        except BaseException:
-            session.return_to(staged)
-            raise
         session.mark_sent()
 
     async def _append(self, session: Session) -> None:

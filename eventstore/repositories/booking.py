@@ -443,16 +443,12 @@ class Book:
     async def _save(
         self, session: Session, positions: Sequence[Position], portfolio: Portfolio | None
     ) -> None:
-        staged = session.mark()
-        try:
+        with session.all_or_none():
             await session.save(self._order)
             for position in positions:
                 await session.save(position)
             if portfolio is not None:
                 await session.save(portfolio)
-        except BaseException:
-            session.return_to(staged)
-            raise
 
 
 def _hedges(portfolio: Portfolio | None) -> bool:

@@ -45,12 +45,8 @@ class Repository(Generic[E]):
             saved = list(entities)
             for entity in saved:
                 check_kind(self._kind, entity)
-            staged = session.mark()
-            try:
+            with session.all_or_none():
                 return [await session.save(entity) for entity in saved]
-            except BaseException:
-                session.return_to(staged)
-                raise
 
     async def _update(self, entity: E) -> E:
         check_kind(self._kind, entity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
@@ -561,6 +561,16 @@ class Session:
                 if stream_id in self._entities:
                     self._others.append(self._entities.pop(stream_id))
         self._sent = min(self._sent, mark)
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Unstage what the block has staged if it raises."""
+        staged = self.mark()
+        try:
+            yield
+        except BaseException:
+            self.return_to(staged)
+            raise
 
     def forget(self) -> None:
         """Forget instances and staged events; after a rollback the entities keep their events as pending."""

@@ -144,15 +144,11 @@ class MockPostgreSQLAdapter:
             session.resolve_unsaved("error")
             await finish(self._append(session))
             return
-        staged = session.mark()
-        try:
+        with session.all_or_none():
             yield session
             if session.unsent:
                 await session.ask_for_repeats()
                 await transaction.append(session.unsent)
-        except BaseException:
-            session.return_to(staged)
-            raise
         session.mark_sent()
 
     async def _append(self, session: Session) -> None:

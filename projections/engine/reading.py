@@ -16,6 +16,7 @@ from eventstore.log.records import decode_page
 from eventstore.log.row_fold import decode_for_fold
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load
+from projections.engine.fold import is_own_fold
 from projections.projection import EntityProjection, Projection
 
 
@@ -88,13 +89,14 @@ def _folds_alone(projection: Projection[Any]) -> bool:
     kind = type(projection)
     return (
         isinstance(projection, EntityProjection)
+        and is_own_fold(projection)
         and all(getattr(kind, name) is getattr(EntityProjection, name) for name in _OF_EVENTS)
         and len(projection.categories) == 1
     )
 
 
-_OF_EVENTS = ("key", "key_of", "taken", "fold", "evolve")
-"""The methods of a projection that are given events."""
+_OF_EVENTS = ("key", "key_of", "taken")
+"""The methods of a projection that are given events, besides those of its fold."""
 
 
 class BatchReader:
